@@ -1,0 +1,98 @@
+"""Reading topics alone: every partition, no consumer group, nothing committed. For people, agents and states."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tailwatch.contracts.codec import decode, header
+from tailwatch.contracts.errors import ContractError
+from tailwatch.contracts.topics import Topic
+from tailwatch.runtime.kafka import client_options, until_it_works
+from tailwatch.runtime.pump import Delivery
+from tailwatch.runtime.settings import KafkaSettings
+
+POLL_MS = 200
+ASSIGNMENT_SECONDS = 15.0
+
+
+class Unreadable:
+    """A record that is not what its topic promises, with its bytes."""
+
+    def __init__(self, error: ContractError, value: bytes | None) -> None:
+        self.error, self.value = error, value
+
+
+async def read(
+    settings: KafkaSettings, topics: Sequence[Topic], *, since: float | None = None, follow: bool = True
+) -> AsyncGenerator[Delivery | Unreadable, None]:
+    """Yield the records of some topics: from ``since`` (epoch seconds) on, else from the beginning.
+
+    Without ``follow`` it ends at what was the end when it began. Waits while Kafka is away.
+    """
+    consumer = AIOKafkaConsumer(
+        *[topic.name for topic in topics],
+        **client_options(settings),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    try:
+        async for attempt in until_it_works(what="connect reader"):
+            with attempt:
+                await consumer.start()
+        partitions = await _assigned(consumer, topics)
+        if since is not None and not settings.kafka_embedded:
+            await _seek(consumer, partitions, since)
+        ends = {} if follow else await consumer.end_offsets(list(partitions))
+        while follow or await _unread(consumer, ends):
+            for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                for record in records:
+                    if since is not None and record.timestamp < since * 1000:
+                        continue
+                    cause = header(record.headers, "traceparent")
+                    try:
+                        event = decode(
+                            record.value, topic=record.topic, partition=record.partition, offset=record.offset
+                        )
+                    except ContractError as error:
+                        yield Unreadable(error, record.value)
+                        continue
+                    yield Delivery(
+                        event=event,
+                        topic=record.topic,
+                        partition=record.partition,
+                        offset=record.offset,
+                        traceparent=cause.decode("ascii", "replace") if cause else None,
+                        received_at=record.timestamp / 1000,
+                    )
+    finally:
+        await consumer.stop()
+
+
+async def _assigned(consumer: AIOKafkaConsumer, topics: Sequence[Topic]) -> set[TopicPartition]:
+    wanted = {topic.name for topic in topics}
+    async with asyncio.timeout(ASSIGNMENT_SECONDS):
+        while wanted - {partition.topic for partition in consumer.assignment()}:  # noqa: ASYNC110  # aiokafka has no event for it
+            await asyncio.sleep(0.05)
+    assigned: set[TopicPartition] = consumer.assignment()
+    return assigned
+
+
+async def _seek(consumer: AIOKafkaConsumer, partitions: set[TopicPartition], since: float) -> None:
+    # The embedded broker answers look-ups by time with its end: there, older records are read and passed over.
+    found = await consumer.offsets_for_times({partition: int(since * 1000) for partition in partitions})
+    missing = [partition for partition in partitions if found.get(partition) is None]
+    ends = await consumer.end_offsets(missing) if missing else {}
+    for partition in partitions:
+        offset = found.get(partition)
+        consumer.seek(partition, ends[partition] if offset is None else offset.offset)
+
+
+async def _unread(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
+    for partition, end in ends.items():
+        if end > 0 and await consumer.position(partition) < end:
+            return True
+    return False
