@@ -1,0 +1,1 @@
+"""What the probe decides and counts: no IO, no clock."""
