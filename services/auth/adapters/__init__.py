@@ -1,0 +1,1 @@
+"""What the auth service touches: the gateway's consumers, HTTP."""

@@ -1,0 +1,36 @@
+"""Answers of the auth service: JSON, and RFC 9457 problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.auth.core.problems import Problem
+from services.auth.core.tokens import iso
+
+NO_STORE = {"cache-control": "no-store, no-cache, must-revalidate", "pragma": "no-cache"}
+NO_CACHE = {"cache-control": "no-cache"}
+
+
+def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a JSON answer, exactly ``application/json``."""
+    return Response(
+        msgspec.json.encode(content), status_code=status, media_type="application/json", headers=dict(headers or {})
+    )
+
+
+def problem_response(request: Request, problem: Problem, *, at: float) -> Response:
+    """Return the answer to a request that met a problem, ``application/problem+json``."""
+    document = problem.document(
+        instance=request.url.path, request_id=getattr(request.state, "request_id", ""), timestamp=iso(at)
+    )
+    return Response(
+        msgspec.json.encode(document),
+        status_code=document["status"],
+        media_type="application/problem+json",
+        headers={**NO_STORE, **problem.headers},
+    )

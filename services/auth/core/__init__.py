@@ -1,0 +1,1 @@
+"""What the auth service decides: consumers, tokens, errors. No IO, no clock."""
