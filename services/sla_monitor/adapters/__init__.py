@@ -1,0 +1,1 @@
+"""Faust: bytes in from Kafka, acknowledgements out, and the table of latches."""
