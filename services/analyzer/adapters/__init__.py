@@ -1,0 +1,1 @@
+"""Where the analyzer's inputs come from."""
