@@ -1,0 +1,1 @@
+"""How reports are printed, served, and what is already known."""
