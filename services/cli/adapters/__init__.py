@@ -1,0 +1,1 @@
+"""What the command touches: child processes, HTTP load, Kafka, the terminal."""
