@@ -150,7 +150,14 @@ class Probe:
                 self.activity.dropped(request)
 
     def _note(
-        self, telemetry: Telemetry, scope: Scope, request: Running, *, duration_ms: float, status: int, request_id: bytes
+        self,
+        telemetry: Telemetry,
+        scope: Scope,
+        request: Running,
+        *,
+        duration_ms: float,
+        status: int,
+        request_id: bytes,
     ) -> None:
         """Report one answered request. What goes wrong here is the probe's matter, never the request's."""
         try:
@@ -167,7 +174,9 @@ class Probe:
                     status=status,
                     method=scope["method"],
                     under_capture=request.under_capture,
-                    request_id=(request_id or _header(scope["headers"], b"x-request-id")).decode("latin-1")[:LONGEST_ID],
+                    request_id=(request_id or _header(scope["headers"], b"x-request-id")).decode("latin-1")[
+                        :LONGEST_ID
+                    ],
                     trace_id=_trace_id(_header(scope["headers"], b"traceparent")),
                 )
             )

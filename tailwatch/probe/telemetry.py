@@ -7,10 +7,8 @@ import concurrent.futures
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
-
-from typing_extensions import Self
 
 from tailwatch.contracts.policy import Policy
 from tailwatch.contracts.statuses import SlaStatus

@@ -100,7 +100,10 @@ async def test_a_watched_fastapi_service_is_captured_and_reported(
             assert analysis.target == "POST /invoices"
             assert analysis.functions[0].function == "total"
             assert set(outcomes) == {200}
-            assert {Path(found.name).suffix for found in await pipeline.reports(completed.session_id)} >= {".md", ".html"}
+            assert {Path(found.name).suffix for found in await pipeline.reports(completed.session_id)} >= {
+                ".md",
+                ".html",
+            }
         finally:
             example.terminate()
             assert example.wait(15) == 0

@@ -210,7 +210,7 @@ def scalene_json(found: Samples) -> bytes:
 def stored(
     about: CaptureContext, profile: bytes, *, packed: bytes | None = None
 ) -> tuple[CaptureCompleted, dict[str, bytes]]:
-    """Return what a capture agent announces and stores for a capture; ``packed`` stands in for its compressed samples."""
+    """Return what a capture agent announces and stores; ``packed`` stands in for the compressed samples."""
     files = {
         CONTEXT_FILE: msgspec.json.encode(about),
         SAMPLES_FILE: zstandard.compress(profile) if packed is None else packed,

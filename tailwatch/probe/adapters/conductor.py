@@ -175,7 +175,7 @@ class Conductor:
         samples = 0
         try:
             self._findings = self._instruments.stop()
-            samples = self._findings.samples.samples
+            samples, fault = self._findings.samples.samples, self._findings.samples.fault
         except Exception as error:
             log.exception("engine_failed")
             fault = f"{type(error).__name__}: {error}"

@@ -98,9 +98,7 @@ async def test_up_runs_everything_restarts_what_died_and_leaves_nothing(tmp_path
 
     everything = children_of(process.pid)
     assert len(everything) >= 5, "a broker and four services"
-    analyzer = next(
-        pid for pid in everything if b"services.analyzer" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
+    analyzer = next(pid for pid in everything if b"services.analyzer" in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(analyzer, signal.SIGKILL)
     restarted = await line_with(process.stdout, "restarting")
     assert "analyzer was killed by SIGKILL" in restarted[-1]

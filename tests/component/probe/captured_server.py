@@ -79,7 +79,7 @@ async def state(_: Request) -> Response:
     found = {
         "agent": asdict(agent().state()),
         "handlers": handlers,
-        "timers": [signal.getitimer(timer) for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)],
+        "timers": [signal.getitimer(each) for each in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)],
         "environment": dict(os.environ),
         "scalene": "scalene" in sys.modules,
         "pid": os.getpid(),

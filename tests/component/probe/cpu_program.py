@@ -49,11 +49,11 @@ def from_inside(seconds: float, folder: Path) -> None:
     child = engine.write(folder)
     while (end := child.poll()) is None:
         time.sleep(0.01)
-    print(found.samples, found.idle_samples, found.cost_seconds, end.ok, flush=True)
+    sys.stdout.write(f"{found.samples} {found.idle_samples} {found.cost_seconds} {end.ok}\n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:  # noqa: PLR2004 - a folder is given
+    if len(sys.argv) > 2:
         from_inside(float(sys.argv[1]), Path(sys.argv[2]))
     else:
         main(float(sys.argv[1]))

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from typing_extensions import override
 
 from tailwatch.contracts.captures import (
     AbortReason,
@@ -211,7 +212,8 @@ async def test_a_trigger_leads_to_started_and_completed_and_to_files(tmp_path: P
         rig.agent.trigger(rig.trigger(), TRACEPARENT)
         await rig.until(lambda: rig.agent.state().phase is Phase.RUNNING)
         state = rig.agent.state()
-        assert rig.activity.capturing
+        capturing = rig.activity.capturing
+        assert capturing
         assert (state.target, state.origin, state.rate_hz) == ("POST /tokens", CaptureOrigin.SLA, 50.0)
         assert rig.agent.stop(state.session_id)
         started, completed = await rig.told_of(CaptureStarted, CaptureCompleted)
@@ -308,7 +310,11 @@ async def test_memory_that_grows_aborts_a_capture(tmp_path: Path) -> None:
 @pytest.mark.parametrize("when", ["sampling", "stopping", "writing"])
 async def test_an_engine_that_breaks_fails_the_capture_and_the_agent_goes_on(tmp_path: Path, when: str) -> None:
     """The reason is announced, and the next capture may start."""
-    broken = {"sampling": {"fault": "KeyError: 1"}, "stopping": {"stop_fails": True}, "writing": {"writes": fail}}[when]
+    broken: dict[str, Any] = {
+        "sampling": {"fault": "KeyError: 1"},
+        "stopping": {"stop_fails": True},
+        "writing": {"writes": fail},
+    }[when]
     async with rigged(tmp_path, **broken) as rig:
         await rig.agent.request_manual(duration_seconds=30)
         await rig.until(lambda: rig.agent.state().phase is not Phase.STARTING)
@@ -432,6 +438,7 @@ class Flaky(ArtifactStore):
 
     refusals = 2
 
+    @override
     async def write(self, name: str, data: bytes) -> None:
         """Write on the third try."""
         if self.refusals:

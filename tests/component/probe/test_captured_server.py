@@ -63,7 +63,7 @@ class Service:
         assert answer["accepted"], answer
         found = await self.until(lambda state: state["agent"]["phase"] == "idle")
         assert found["agent"]["last"]["outcome"] == "completed", found["agent"]
-        return self.store / "captures" / answer["session_id"]
+        return self.store / "captures" / str(answer["session_id"])
 
     async def keep_asking(self, stop: asyncio.Event) -> None:
         """Send requests until told to stop; one client."""

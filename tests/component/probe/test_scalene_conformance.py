@@ -58,9 +58,7 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
     return json.loads(zstandard.decompress((folder / SAMPLES_FILE).read_bytes())), folder, done.stdout.split()
 
 
-def test_both_find_the_same_shares(
-    launched: dict[str, Any], inside: tuple[dict[str, Any], Path, list[str]]
-) -> None:
+def test_both_find_the_same_shares(launched: dict[str, Any], inside: tuple[dict[str, Any], Path, list[str]]) -> None:
     """Per function, within what sampling allows."""
     theirs, ours = shares(launched), shares(inside[0])
     assert ours == {name: pytest.approx(share, abs=TOLERANCE) for name, share in theirs.items()}

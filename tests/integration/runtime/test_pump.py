@@ -30,7 +30,7 @@ TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds; fail after a deadline."""
     async with asyncio.timeout(SECONDS):
-        while not holds():  # noqa: ASYNC110 (the state of a pump has no event)
+        while not holds():
             await asyncio.sleep(0.02)
 
 

@@ -104,7 +104,7 @@ def test_the_source_root_is_the_one_that_was_told_when_it_holds_the_application(
     """A folder that holds no application file is not believed."""
     paths = [f"{APP}/app.py", f"{APP}/core/tokens.py", f"{SITE}/h11/a.py", f"{STANDARD}/json/decoder.py"]
     assert source_root("/srv/auth/", paths, []).folder == "/srv/auth"
-    assert source_root("/tmp", paths, []).folder == APP
+    assert source_root("/elsewhere", paths, []).folder == APP
     assert source_root("", paths, []).folder == APP
     assert source_root("", ["<string>"], []).folder == ""
 

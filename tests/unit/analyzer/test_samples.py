@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ def test_a_recorded_profile_is_read() -> None:
     """What Scalene 2.4.0 wrote for a small program: its stacks, their weights adding up, and its folder."""
     samples = parse_samples((PROFILES / "shop.json").read_bytes(), session_id=SESSION)
     assert samples.entrypoint_dir == "/srv/shop"
-    assert len(samples.stacks) == 14
+    assert len(samples.stacks) == 7
     assert sum(use.cpu_samples for _, use in samples.stacks) == pytest.approx(1.0)
 
 
@@ -62,7 +64,5 @@ def test_a_stack_without_end_is_rejected() -> None:
 @given(st.binary())
 def test_any_bytes_are_samples_or_a_rejection(data: bytes) -> None:
     """There is no third outcome."""
-    try:
-        parse_samples(data, session_id=SESSION)
-    except CaptureRejected as error:
-        assert error.reason
+    with suppress(CaptureRejected):
+        assert isinstance(parse_samples(data, session_id=SESSION), Samples)

@@ -158,7 +158,7 @@ def test_a_collector_that_takes_the_cpu_is_named() -> None:
 
 
 def test_requests_behind_another_targets_work_are_queueing() -> None:
-    """Health checks burn the CPU, tokens are slow: the tokens' functions are innocent, and the other target is named."""
+    """Health checks burn the CPU, tokens are slow: their functions are innocent, and the other target is named."""
     found = samples((IDLE, 200), (HEALTHY, 1200), (DERIVE, 50), (PARSE, 50))
     verdict = verdict_of(load(found))
     assert verdict.kind is VerdictKind.QUEUEING
