@@ -259,7 +259,7 @@ def _rules(settings: ProbeSettings) -> Rules:
         quota_bytes=int(settings.continuous_profiling_max_storage_gb * GIGABYTE),
         limits=SafetyLimits(
             overhead_percent=settings.profiling_max_overhead_percent,
-            loop_lag_rise_ms=settings.profiling_max_loop_lag_ms,
+            loop_lag_ms=settings.profiling_max_loop_lag_ms,
             memory_growth_mb=settings.profiling_max_memory_mb,
         ),
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from heapq import merge
+from operator import attrgetter
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from tailwatch.contracts.codec import decode, header
 from tailwatch.contracts.errors import ContractError
@@ -30,7 +32,8 @@ async def read(
 ) -> AsyncGenerator[Delivery | Unreadable, None]:
     """Yield the records of some topics: from ``since`` (epoch seconds) on, else from the beginning.
 
-    Without ``follow`` it ends at what was the end when it began. Waits while Kafka is away.
+    Without ``follow`` it ends at what was the end when it began. Partitions keep their order; what came together from
+    several is ordered by its time. Waits while Kafka is away.
     """
     consumer = AIOKafkaConsumer(
         *[topic.name for topic in topics],
@@ -48,28 +51,28 @@ async def read(
             await _seek(consumer, partitions, since)
         ends = {} if follow else await consumer.end_offsets(list(partitions))
         while follow or await _unread(consumer, ends):
-            for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
-                for record in records:
-                    if since is not None and record.timestamp < since * 1000:
-                        continue
-                    cause = header(record.headers, "traceparent")
-                    try:
-                        event = decode(
-                            record.value, topic=record.topic, partition=record.partition, offset=record.offset
-                        )
-                    except ContractError as error:
-                        yield Unreadable(error, record.value)
-                        continue
-                    yield Delivery(
-                        event=event,
-                        topic=record.topic,
-                        partition=record.partition,
-                        offset=record.offset,
-                        traceparent=cause.decode("ascii", "replace") if cause else None,
-                        received_at=record.timestamp / 1000,
-                    )
+            batch = await consumer.getmany(timeout_ms=POLL_MS)
+            for record in merge(*batch.values(), key=attrgetter("timestamp")):
+                if since is None or record.timestamp >= since * 1000:
+                    yield _understood(record)
     finally:
         await consumer.stop()
+
+
+def _understood(record: ConsumerRecord) -> Delivery | Unreadable:
+    try:
+        event = decode(record.value, topic=record.topic, partition=record.partition, offset=record.offset)
+    except ContractError as error:
+        return Unreadable(error, record.value)
+    cause = header(record.headers, "traceparent")
+    return Delivery(
+        event=event,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        traceparent=cause.decode("ascii", "replace") if cause else None,
+        received_at=record.timestamp / 1000,
+    )
 
 
 async def _assigned(consumer: AIOKafkaConsumer, topics: Sequence[Topic]) -> set[TopicPartition]:

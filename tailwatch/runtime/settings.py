@@ -96,7 +96,7 @@ class ProfilingSettings(RuntimeSettings):
     continuous_profiling_max_concurrent: int = Field(1, ge=1, le=5, description="Captures at once on a host.")
     continuous_profiling_max_storage_gb: float = Field(1.0, gt=0, le=10_000, description="Quota of all captures.")
     profiling_max_overhead_percent: float = Field(2.0, gt=0, le=50, description="CPU of a capture, percent of a core.")
-    profiling_max_loop_lag_ms: float = Field(100.0, ge=1, le=60_000, description="Rise of event-loop lag that aborts.")
+    profiling_max_loop_lag_ms: float = Field(100.0, ge=1, le=60_000, description="Loop lag by the sampler that aborts.")
     profiling_max_memory_mb: float = Field(64.0, ge=1, le=65_536, description="Growth by a capture that aborts.")
     profiling_spool_dir: Path = Field(Path("profiles/.spool"), description="Where captures are written first.")
 

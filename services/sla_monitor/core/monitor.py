@@ -40,6 +40,7 @@ class Monitor:
         self._heard_at: Instant = 0.0
         self._late: Count = 0
         self._skewed: Count = 0
+        self._evidence_at: Instant = 0.0
         self._said: tuple[SlaState, SlaReason] | None = None
         self._said_at: Instant = 0.0
 
@@ -59,6 +60,7 @@ class Monitor:
         if live:
             self._late += counted.late
             self._skewed += counted.skewed
+        self._evidence_at = min(now, arrival if counted.slow_since is None else counted.slow_since)
         leaves = counted.first + len(counted.rows) - 1 + self._rules.sla.long_window_seconds
         return max(float(leaves), arrival + STALE_SECONDS) if record.running_ms else float(leaves)
 
@@ -92,6 +94,7 @@ class Monitor:
             self._rules,
             service=self.service,
             target=self.target,
+            since=self._evidence_at,
             now=now,
             last_fired_at=last_fired_at,
         )

@@ -29,6 +29,8 @@ class Tally:
     """One per row, of the requests in TOTAL."""
     late: Count
     skewed: Count
+    slow_since: Instant | None = None
+    """When the first request over the P95 limit that counts ended; None: there is none."""
 
 
 def tally(record: RequestTimings, limits: Limits, *, arrival: Instant, after: int) -> Tally:
@@ -59,6 +61,7 @@ def tally(record: RequestTimings, limits: Limits, *, arrival: Instant, after: in
         (CAPTURED, kept & under),
     ):
         rows[:, column] = np.bincount(seconds[chosen] - first, minlength=len(rows))
+    slow = ended[counted & (durations > limits.p95_ms)]
     return Tally(
         first=first,
         rows=rows,
@@ -68,4 +71,5 @@ def tally(record: RequestTimings, limits: Limits, *, arrival: Instant, after: in
         ),
         late=late,
         skewed=skews,
+        slow_since=float(slow.min()) if len(slow) else None,
     )

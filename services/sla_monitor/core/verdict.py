@@ -56,17 +56,19 @@ def judge(
     *,
     service: ServiceName,
     target: Target,
+    since: Instant,
     now: Instant,
     last_fired_at: Instant | None,
 ) -> Verdict:
     """Return the verdict at ``now``.
 
-    ``candidates`` are the processes, the worst first; ``last_fired_at`` is when this worker last began to ask, for
-    any target.
+    ``candidates`` are the processes, the worst first; ``since`` is when the newest evidence came about, in event time:
+    what a condition that is new has been true since; ``last_fired_at`` is when this worker last began to ask, for any
+    target.
     """
     if found.condition is not Condition.BREACHED:
         return _unbroken(latch, found.condition, rules, now=now)
-    latch = _broken(latch, rules, now=now)
+    latch = _broken(latch, rules, since=since, now=now)
     reason = _hindrance(latch, rules, now=now, last_fired_at=last_fired_at)
     if reason is not None:
         return Verdict(state=SlaState.BREACHED, reason=reason, latch=latch)
@@ -118,13 +120,13 @@ def _unbroken(latch: Latch, condition: Condition, rules: Rules, *, now: Instant)
     return Verdict(state=state, reason=reason, latch=latch)
 
 
-def _broken(latch: Latch, rules: Rules, *, now: Instant) -> Latch:
+def _broken(latch: Latch, rules: Rules, *, since: Instant, now: Instant) -> Latch:
     until = throttled_until(latch, rules)
     if latch.captured and rules.throttle_seconds and until is not None and now >= until and not latch.running(now):
         return armed_anew(latch, condition_since=now)
     if latch.condition_since is None or latch.healthy_since is not None:
-        since = now if latch.condition_since is None else latch.condition_since
-        return msgspec.structs.replace(latch, condition_since=since, healthy_since=None)
+        first = since if latch.condition_since is None else latch.condition_since
+        return msgspec.structs.replace(latch, condition_since=first, healthy_since=None)
     return latch
 
 

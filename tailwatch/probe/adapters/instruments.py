@@ -98,7 +98,7 @@ class Instruments:
     def __init__(self, engine: Engine, activity: Activity) -> None:
         """Measure with ``engine`` and read requests from ``activity``."""
         self.engine, self._activity = engine, activity
-        self.lag = LoopLag()
+        self.lag = LoopLag(lambda: engine.progress().held_seconds)
         self._gc = GcPauses()
         self._awaits = AwaitSites(activity.target_of)
         self._notes: deque[_Note] = deque(maxlen=KEPT_NOTES)
@@ -117,7 +117,6 @@ class Instruments:
         first, last = self._notes[0], self._notes[-1]
         elapsed, answered = last.at - first.at, last.answered - first.answered
         return Before(
-            loop_lag_ms=self.lag.mean_ms(LAG_SPAN_SECONDS),
             error_share=(last.errors - first.errors) / answered if answered else 0.0,
             answered=last.answered,
             errors=last.errors,
@@ -149,7 +148,7 @@ class Instruments:
             cost_seconds=samples.cost_seconds + self._ticks_cost,
             samples=samples.samples,
             on_cpu_samples=samples.samples - samples.idle_samples,
-            loop_lag_ms=self.lag.mean_ms(LAG_SPAN_SECONDS),
+            held_lag_ms=self.lag.held_ms(LAG_SPAN_SECONDS),
             answered=answered,
             errors=errors,
             rss_mb=resident,

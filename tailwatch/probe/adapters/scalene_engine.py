@@ -60,6 +60,8 @@ class Samples:
     cost_seconds: float
     """CPU time of this thread in the sampler, ``start`` and ``stop``."""
     wall_seconds: float
+    held_seconds: float
+    """Wall time for which the sampler held the thread, so that nothing else ran on it."""
     fault: str | None = None
     """Why sampling ended by itself."""
 
@@ -86,7 +88,7 @@ class ScaleneEngine:
         self._sampling = False
         self._began = self._until = self._ended = 0.0
         self._samples = self._idle = 0
-        self._cost = 0.0
+        self._cost = self._held = 0.0
         self._fault: str | None = None
         self._alarm: Handler = signal.SIG_DFL
 
@@ -144,7 +146,7 @@ class ScaleneEngine:
         self._alarm = signal.getsignal(signal.SIGALRM)
         self.adapt(options.rate_hz)
         self._samples = self._idle = 0
-        self._cost, self._fault = 0.0, None
+        self._cost, self._held, self._fault = 0.0, 0.0, None
         self._began = self._ended = time.perf_counter()
         self._until = self._began + options.duration_seconds + OVERTIME_SECONDS
         self._sleeping.begin()
@@ -168,6 +170,7 @@ class ScaleneEngine:
             idle_samples=self._idle,
             cost_seconds=self._cost,
             wall_seconds=(time.perf_counter() if self._sampling else self._ended) - self._began,
+            held_seconds=self._held,
             fault=self._fault,
         )
 
@@ -198,10 +201,10 @@ class ScaleneEngine:
         """Take one sample, and measure what it costs. Nothing may escape into the application's code."""
         if not self._sampling:
             return
-        began = time.thread_time()
+        began, entered = time.thread_time(), time.perf_counter()
         try:
-            if time.perf_counter() > self._until:
-                self._sampling, self._ended = False, time.perf_counter()
+            if entered > self._until:
+                self._sampling, self._ended = False, entered
                 return
             self._samples += 1
             self._idle += frame is not None and frame.f_code in self._idle_codes
@@ -211,6 +214,7 @@ class ScaleneEngine:
             self._sampling, self._fault = False, f"{type(error).__name__}: {error}"
         finally:
             self._cost += time.thread_time() - began
+            self._held += time.perf_counter() - entered
 
     def _forget(self, scalene: Any) -> None:
         """Empty what the last capture left: Scalene's samples are cumulative."""

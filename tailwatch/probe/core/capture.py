@@ -105,7 +105,7 @@ def started(state: CaptureState, before: Before, *, now: Instant) -> Step:
         cost_seconds=0.0,
         samples=0,
         on_cpu_samples=0,
-        loop_lag_ms=before.loop_lag_ms,
+        held_lag_ms=0.0,
         answered=before.answered,
         errors=before.errors,
         rss_mb=before.rss_mb,

@@ -59,9 +59,9 @@ IDENTITY = Identity(
     boot="0c8b1f2e-6f0b-4b0e-9a53-7e1a3b1f7c55",
     pid=7,
 )
-LIMITS = SafetyLimits(overhead_percent=2.0, loop_lag_rise_ms=100.0, memory_growth_mb=64.0)
+LIMITS = SafetyLimits(overhead_percent=2.0, loop_lag_ms=100.0, memory_growth_mb=64.0)
 RULES = Rules(manual=True, automatic=True, throttle_seconds=3600.0, quota_bytes=2**30, limits=LIMITS)
-BEFORE = Before(loop_lag_ms=1.0, error_share=0.0, answered=100, errors=0, rss_mb=100.0)
+BEFORE = Before(error_share=0.0, answered=100, errors=0, rss_mb=100.0)
 READY = Readiness()
 ARTIFACT = Artifact(name="captures/x/capture.json", size_bytes=1, sha256="0" * 64)
 
@@ -110,7 +110,7 @@ def by_hand(number: int = 0, *, kind: CaptureKind = CaptureKind.CPU) -> CaptureR
 def measurement(at: float, **changes: Any) -> Measurement:
     """Return a healthy measurement, changed as told."""
     healthy = Measurement(
-        at=at, cost_seconds=0.0, samples=0, on_cpu_samples=0, loop_lag_ms=1.0, answered=100, errors=0, rss_mb=100.0
+        at=at, cost_seconds=0.0, samples=0, on_cpu_samples=0, held_lag_ms=0.0, answered=100, errors=0, rss_mb=100.0
     )
     return replace(healthy, **changes)
 

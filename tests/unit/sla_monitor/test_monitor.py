@@ -188,11 +188,11 @@ def test_the_trigger_names_the_worst_process_and_its_slowest_requests() -> None:
     """Who is asked, what is broken by how much, and traces of that process."""
     monitor = slow_and_fast()
     found = monitor.assess()
-    verdict = monitor.judge(Latch(), found, now=NOW, last_fired_at=None)
+    verdict = monitor.judge(Latch(), found, now=NOW + 0.2, last_fired_at=None)
     assert verdict.ask is not None
-    trigger = monitor.trigger(verdict.ask, verdict, found, now=NOW)
+    trigger = monitor.trigger(verdict.ask, verdict, found, now=NOW + 0.2)
     assert (trigger.instance, trigger.instance_share) == ("slow-2", 0.75)
-    assert (trigger.condition_since, trigger.at, trigger.epoch, trigger.attempt) == (NOW, NOW, 0, 0)
+    assert (trigger.condition_since, trigger.at, trigger.epoch, trigger.attempt) == (NOW, NOW + 0.2, 0, 0)
     assert [(breach.percentile, breach.over, breach.samples) for breach in trigger.breaches] == [
         ("p95", 20, 270),
         ("p99", 15, 270),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from services.sla_monitor.core.counts import CAPTURED, ERRORS, OVER_P95, OVER_P99, TOTAL
 from services.sla_monitor.core.tally import tally
 from tailwatch.contracts.statuses import Limits
@@ -25,6 +27,17 @@ def test_exactly_the_limit_is_not_over_it() -> None:
     counted = tally(timings([100.0, 100.1, 200.0, 200.1]), LIMITS, arrival=NOW, after=LONG_AGO)
     row = counted.rows[0]
     assert (row[TOTAL], row[OVER_P95], row[OVER_P99]) == (4, 3, 1)
+
+
+def test_the_first_slow_request_says_since_when() -> None:
+    """Of those that count and are over the limit, the earliest end; none without one."""
+    record = timings(
+        [150.0, 101.0, 100.0, 900.0],
+        ended_at=[NOW, NOW - 0.4, NOW - 0.6, NOW - 0.8],
+        under_capture=[False, False, False, True],
+    )
+    assert tally(record, LIMITS, arrival=NOW, after=LONG_AGO).slow_since == pytest.approx(NOW - 0.4, abs=1e-5)
+    assert tally(timings([100.0]), LIMITS, arrival=NOW, after=LONG_AGO).slow_since is None
 
 
 def test_requests_under_a_capture_count_as_that_and_nothing_else() -> None:

@@ -18,6 +18,8 @@ from tailwatch.contracts.triggers import trigger_id
 from tests.support.reports import NOW, SERVICE, TARGET, completed, refused, started
 
 RULES = Rules(sla=SlaPolicy(), enabled=True, throttle_seconds=3600.0)
+LAG = 0.25
+"""From the end of a slow request to the judgement."""
 UNTHROTTLED = replace(RULES, throttle_seconds=0.0)
 
 
@@ -49,6 +51,7 @@ class Target:
             self.rules,
             service=SERVICE,
             target=TARGET,
+            since=NOW + seconds - LAG,
             now=NOW + seconds,
             last_fired_at=last_fired_at if last_fired_at is not None else self.latch.fired_at,
         )
@@ -79,7 +82,7 @@ def test_the_worst_process_is_asked_when_the_condition_becomes_true() -> None:
     assert verdict.ask is not None
     assert verdict.ask.id == trigger_id(SERVICE, TARGET, 0, 0)
     assert target.asks == [(1, "a-1", 0, 0)]
-    assert target.latch.condition_since == NOW + 1
+    assert target.latch.condition_since == NOW + 1 - LAG
 
 
 @pytest.mark.parametrize(
@@ -233,7 +236,7 @@ def test_a_condition_that_asked_nobody_is_forgotten_after_60_healthy_seconds() -
     target = Target(replace(RULES, enabled=False))
     target.at(0, Condition.BREACHED)
     target.at(10, Condition.BREACHED)
-    assert target.latch.condition_since == NOW
+    assert target.latch.condition_since == NOW - LAG
     target.at(20, Condition.HEALTHY)
     target.at(80, Condition.HEALTHY)
     assert target.latch == Latch()
