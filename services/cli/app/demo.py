@@ -74,7 +74,9 @@ def demo(
     timeout: Annotated[float, Option(min=20, max=900, help="Give up after so many seconds of load.")] = 90.0,
     json: Annotated[bool, Option("--json", help="Print one JSON object at the end; all else goes to stderr.")] = False,
 ) -> None:
-    """Close the whole loop here, once: load, a planted fault, the SLA breach, a capture, a report that names it.
+    """Close the whole loop here, once.
+
+    Load, a planted fault, the SLA breach, a capture in the slow process, a report that names the cause.
 
     Exit status 0 when the loop closed (with --fault none: when nothing was captured), 1 with the reason otherwise.
 

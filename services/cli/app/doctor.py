@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 from pydantic import SecretStr
-from rich.table import Table
+from rich.table import Column, Table
 from typer import Exit, Option
 
 from services.auth.settings import AuthSettings
@@ -27,7 +27,9 @@ def doctor(
     settings: Annotated[bool, Option("--settings", help="Show every setting with its effective value.")] = False,
     json: Annotated[bool, Option("--json", help="One JSON object: checks and settings.")] = False,
 ) -> None:
-    """Check versions, the broker, ports, write access and the profiler; say the remedy of whatever is wrong.
+    """Check that all that is needed is here.
+
+    Versions, the broker, ports, write access and the profiler, with the remedy of whatever is wrong.
 
     Exit status 1 when something is wrong. Example: tailwatch doctor --settings
     """
@@ -42,9 +44,9 @@ def doctor(
         table.add_row("[green]ok[/]" if check.ok else "[red]no[/]", check.name, check.found)
     out.print(table)
     if settings:
-        listing = Table("setting", "value", "meaning", box=None, pad_edge=False)
+        listing = Table(Column("setting", no_wrap=True), "value", "meaning", box=None, pad_edge=False)
         for name, entry in effective.items():
-            listing.add_row(name, str(entry["value"]), f"{entry['meaning']}{entry['accepted']}")
+            listing.add_row(name, str(entry["value"]), f"{entry['meaning'].rstrip('.')}{entry['accepted']}")
         out.print(listing)
     for check in wrong:
         err.print(f"{check.name}: {check.remedy}", markup=False)

@@ -31,7 +31,9 @@ def events(
         bool, Option("--json", help="One JSON object a line: topic, partition, offset, at, event.")
     ] = False,
 ) -> None:
-    """Show the records of a topic from its beginning.
+    """Show the records of a topic.
+
+    From its beginning; with --follow on and on.
 
     Example: tailwatch events recommendations --follow
     """

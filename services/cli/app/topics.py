@@ -23,7 +23,9 @@ def topics(
     replication: Annotated[int, Option(min=1, max=10, help="Replicas of a topic that is created.")] = 1,
     json: Annotated[bool, Option("--json", help="The outcome by topic, as one JSON object.")] = False,
 ) -> None:
-    """Create the topics that are missing on the Kafka cluster, and check the others against the table.
+    """Create or check the topics on Kafka.
+
+    What is missing is created, the others are checked against the table.
 
     Exit status 1 when a topic differs. Example: KAFKA_BOOTSTRAP_SERVERS=kafka:9092 tailwatch topics --replication 3
     """

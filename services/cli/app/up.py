@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from typer import Exit, Option
 
+from services.auth.settings import DemoFault
 from services.cli.adapters.stack import Stack, running
 from services.cli.adapters.supervisor import Child
 from services.cli.adapters.terminal import err, out
@@ -21,17 +22,17 @@ START_SECONDS = 60.0
 COLOURS = {"ready": "green", "refused": "red", "restarting": "yellow"}
 
 
-def up(
-    fault: Annotated[str, Option(help="Plant this fault: none, slow-signer, json-bloat or slow-kong.")] = "none",
-) -> None:
-    """Start everything here: an embedded Kafka broker and the four services. Ctrl-C ends it all.
+def up(*, fault: Annotated[DemoFault, Option(help="Plant this fault, to be found.")] = DemoFault.NONE) -> None:
+    """Start everything here, in one terminal.
+
+    An embedded Kafka broker and the four services; Ctrl-C ends it all.
 
     Example: tailwatch up
     """
     raise Exit(asyncio.run(_up(load(CliSettings), fault)))
 
 
-async def _up(settings: CliSettings, fault: str) -> int:
+async def _up(settings: CliSettings, fault: DemoFault) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -49,7 +50,7 @@ async def _up(settings: CliSettings, fault: str) -> int:
         settings,
         changed=changed,
         stop=stop,
-        overrides={"DEMO_FAULT": fault},
+        overrides={"DEMO_FAULT": fault.value},
         auth_port=settings.port,
         reports_port=settings.reports_port,
     ) as stack:

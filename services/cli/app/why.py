@@ -22,7 +22,9 @@ def why(
     *,
     json: Annotated[bool, Option("--json", help="The newest status of each target, as one JSON array.")] = False,
 ) -> None:
-    """Say for each target in one sentence why a capture was triggered, or why not.
+    """Say why a capture was triggered, or why not.
+
+    One sentence for each target.
 
     Example: tailwatch why "POST /tokens"
     """
