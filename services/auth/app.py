@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.auth.adapters.answers import NO_CACHE, NO_STORE, json_response, problem_response
+from services.auth.adapters.answers import NO_CACHE, NO_STORE, TOKENS, json_response, problem_response
 from services.auth.adapters.edge import Edge
 from services.auth.adapters.kong import Consumers
 from services.auth.core.consumers import consumer_from
@@ -106,9 +106,7 @@ async def on_problem(request: Request, error: Exception) -> Response:
     """Return the problem document of an error that a client can be told of."""
     uses = _uses(request)
     problem = error if isinstance(error, Problem) else _problem_of(request, error)
-    if request.url.path == "/tokens":
-        uses.metrics.count("authentication_failures_total", code=problem.kind.value.code)
-    return problem_response(request, problem, at=uses.clock())
+    return problem_response(request, problem, at=uses.clock(), metrics=uses.metrics)
 
 
 def _problem_of(request: Request, error: Exception) -> Problem:
@@ -140,7 +138,7 @@ def _uses(request: Request) -> Dependencies:
 def application(uses: Dependencies) -> Edge:
     """Return the service as an ASGI application."""
     routes = [
-        Route("/tokens", issue_token, methods=["POST", "GET"]),
+        Route(TOKENS, issue_token, methods=["POST", "GET"]),
         Route("/tokens/validate", validate_token, methods=["POST", "GET"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from services.auth.core.tokens import WRITTEN
 from tailwatch.probe.settings import ProbeSettings
 from tailwatch.runtime.settings import AppEnv, Port
 
@@ -36,7 +37,9 @@ class AuthSettings(ProbeSettings):
     kong_jwt_authority: str = Field("http://localhost:3000", description="Issuer when KONG_JWT_ISSUER is not set.")
     kong_jwt_issuer: str = Field("", description="Issuer(s), comma-separated; the first is written, all are accepted.")
     kong_jwt_audience: str = Field("http://localhost:8000", description="Audience(s), comma-separated.")
-    kong_jwt_key_claim_name: str = Field("key", min_length=1, description="Claim that holds the credential's key.")
+    kong_jwt_key_claim_name: str = Field(
+        "key", min_length=1, description="Claim that holds the credential's key; iss: as Kong has it by default."
+    )
     kong_max_header_length: int = Field(256, ge=1, le=8192, description="Longest consumer header.")
     embedded_consumers_secret: SecretStr = Field(
         SecretStr("development-only"), description="EMBEDDED: what consumers' secrets are derived from."
@@ -47,6 +50,13 @@ class AuthSettings(ProbeSettings):
     @model_validator(mode="after")
     def refuse_what_is_unsafe(self) -> Self:
         """Return the settings unless they would be unsafe where this process runs."""
+        if self.kong_jwt_key_claim_name in WRITTEN:
+            raise ValueError(
+                f"KONG_JWT_KEY_CLAIM_NAME={self.kong_jwt_key_claim_name} is refused: the claim says something else; "
+                f"accepted any but {', '.join(sorted(WRITTEN))}"
+            )
+        if not self.audiences:
+            raise ValueError("KONG_JWT_AUDIENCE names no audience: accepted one or more, comma-separated")
         if self.app_env is AppEnv.PRODUCTION and self.demo_fault is not DemoFault.NONE:
             raise ValueError(f"DEMO_FAULT={self.demo_fault.value} is refused in production: accepted none")
         if self.app_env is AppEnv.PRODUCTION and self.kong_mode == "EMBEDDED":

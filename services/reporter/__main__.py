@@ -57,9 +57,10 @@ def allowed_hosts(settings: ReporterSettings) -> list[str]:
     On a loopback address only its own names are, so that no web page can reach them by a name of its choice (DNS
     rebinding). On any other address the network decides.
     """
-    if settings.reports_host != "localhost" and not _is_loopback(settings.reports_host):
+    if settings.reports_host.lower() != "localhost" and not _is_loopback(settings.reports_host):
         return ["*"]
-    return [*LOOPBACK, settings.reports_host, urlsplit(settings.public_url).hostname or LOOPBACK[0]]
+    named = (settings.reports_host.lower(), urlsplit(settings.public_url).hostname or "")
+    return [*LOOPBACK, *(f"[{name}]" if ":" in name else name for name in named)]
 
 
 def _is_loopback(host: str) -> bool:

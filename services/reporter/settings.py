@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -10,8 +11,12 @@ from tailwatch.runtime.settings import KafkaSettings, Port, StoreSettings
 
 
 def _http_url(value: str) -> str:
-    scheme, found, rest = value.partition("://")
-    if scheme not in {"http", "https"} or not found or not rest.strip("/"):
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        known = False
+    if not known:
         raise ValueError("accepted: an http or https URL, e.g. http://127.0.0.1:3080")
     return value.rstrip("/")
 

@@ -78,8 +78,9 @@ class Recommendation(Event, frozen=True, kw_only=True):
     @property
     @override
     def event_id(self) -> str:
-        newest = self.evidence[0].session_id if self.evidence else self.at
-        return derived_id("recommendation", self.fingerprint, self.state, newest)
+        return derived_id(
+            "recommendation", self.fingerprint, self.state, self.at, *(seen.session_id for seen in self.evidence)
+        )
 
 
 def fingerprint(service: str, target: str | None, rule: str, operation: str | None, function: str | None) -> str:

@@ -25,7 +25,7 @@ from tests.support import examples
         (examples.FAILED, "a1d0a05b-48ed-5892-acae-a1c209bfd5f0"),
         (examples.EVICTED, "0e7fd7a6-c21c-5956-9f79-2ccd08e1c464"),
         (examples.ANALYSIS, "fa34d3ae-ed31-510c-a299-b1e0c1a2d3f1"),
-        (examples.RECOMMENDATION, "a09a9403-c4c6-5674-8975-9d59cff69fcb"),
+        (examples.RECOMMENDATION, "e5d75330-b9ba-5e53-9ded-facd3b4d9a47"),
         (examples.REJECT, "6ca98acd-ca50-52b1-80aa-c91dd3d564d5"),
     ],
     ids=lambda value: type(value).__name__,

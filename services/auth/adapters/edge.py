@@ -14,6 +14,9 @@ from services.auth.adapters.answers import problem_response
 from services.auth.core.problems import Problem, ProblemKind
 from tailwatch.runtime.metrics import Metrics
 
+LONGEST_NUMBER = 19
+"""Digits of the largest length that is looked at."""
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -64,19 +67,36 @@ class Edge:
             )
 
     def _check_length(self, length: str) -> None:
-        if not length.isdigit() or int(length) > self._max_body_bytes:
-            raise Problem(ProblemKind.BODY_TOO_LARGE, f"A request body may hold {self._max_body_bytes} bytes at most")
+        sound = length.isascii() and length.isdigit() and len(length) <= LONGEST_NUMBER
+        if not sound or int(length) > self._max_body_bytes:
+            raise self._too_large()
+
+    def _counted(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def receiving() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body_bytes:
+                raise self._too_large()
+            return message
+
+        return receiving
+
+    def _too_large(self) -> Problem:
+        return Problem(ProblemKind.BODY_TOO_LARGE, f"A request body may hold {self._max_body_bytes} bytes at most")
 
     async def _limited(self, request: Request, receive: Receive, send: Send, *, answered: Callable[[], bool]) -> None:
         try:
             self._check_length(request.headers.get("content-length", "0"))
             async with asyncio.timeout(self._timeout_seconds):
-                await self._app(request.scope, receive, send)
+                await self._app(request.scope, self._counted(receive), send)
         except (Problem, TimeoutError) as error:
             if answered():
                 raise
             problem = error if isinstance(error, Problem) else _too_slow(self._timeout_seconds)
-            response = problem_response(request, problem, at=self._clock())
+            response = problem_response(request, problem, at=self._clock(), metrics=self._metrics)
             await response(request.scope, receive, send)
 
 

@@ -45,7 +45,7 @@ class Turn:
 
 
 def spread(text: bytes, seconds: float) -> int:
-    """Return a number that depends on every byte of ``text``, after so many seconds of CPU time."""
+    """Return a number that depends on how ``text`` begins, after so many seconds of CPU time."""
     value = int.from_bytes(text[:8], "big") or 1
     enough = time.thread_time() + seconds
     while time.thread_time() < enough:

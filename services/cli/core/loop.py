@@ -11,29 +11,29 @@ from tailwatch.contracts.event import Event
 from tailwatch.contracts.recommendations import Recommendation
 from tailwatch.contracts.statuses import SlaStatus
 from tailwatch.contracts.triggers import ProfilingTrigger
-from tailwatch.contracts.units import Instant
+from tailwatch.contracts.units import Fingerprint, Instant, SessionId
 
 
 @dataclass(slots=True)
 class Loop:
-    """What one run of the pipeline has shown so far, for one service's target."""
+    """What one run of the pipeline has shown so far, for one service's target. Topics are in no order together."""
 
     service: str
     target: str
     status: SlaStatus | None = None
     started: CaptureStarted | None = None
-    completed: CaptureCompleted | None = None
-    analysis: ProfileAnalysis | None = None
-    analyses: int = 0
+    """The first capture that began: its session is the loop's."""
     triggers: list[ProfilingTrigger] = field(default_factory=list)
-    recommendations: dict[str, Recommendation] = field(default_factory=dict)
     obstacle: str | None = None
-    """The newest refusal, abort or failure."""
+    """The newest refusal, or the abort or failure of the loop's session."""
     reported_at: Instant | None = None
     """When the report was written, set by whoever sees the file."""
+    _completed: dict[SessionId, CaptureCompleted] = field(default_factory=dict)
+    _analyses: dict[SessionId, ProfileAnalysis] = field(default_factory=dict)
+    _recommendations: dict[Fingerprint, Recommendation] = field(default_factory=dict)
 
     def observe(self, event: Event) -> None:
-        """Take in one event of any topic; those of other targets and sessions change nothing."""
+        """Take in one event of any topic; those of other targets change nothing, nor do those of other sessions."""
         if getattr(event, "service", None) != self.service or getattr(event, "target", None) != self.target:
             return
         match event:
@@ -43,24 +43,46 @@ class Loop:
                 self.triggers.append(event)
             case CaptureStarted() if self.started is None:
                 self.started = event
-            case CaptureCompleted() if self._ours(event.session_id):
-                self.completed = event
-            case ProfileAnalysis() if self._ours(event.session_id):
-                self.analysis = event
-                self.analyses += 1
-            case Recommendation() if self.started and event.evidence[0].session_id == self.started.session_id:
-                self.recommendations[event.fingerprint] = event
-            case CaptureRefused() | CaptureAborted() | CaptureFailed():
-                self.obstacle = f"{type(event).__name__} {event.reason.value}: {event.detail}"
+            case CaptureCompleted():
+                self._completed[event.session_id] = event
+            case ProfileAnalysis():
+                self._analyses[event.session_id] = event
+            case Recommendation():
+                self._recommendations[event.fingerprint] = event
+            case CaptureRefused():
+                self.obstacle = _in_the_way(event)
+            case CaptureAborted() | CaptureFailed() if event.session_id == self.session_id:
+                self.obstacle = _in_the_way(event)
             case _:
                 return
 
-    def _ours(self, session_id: str) -> bool:
-        return self.started is not None and self.started.session_id == session_id
+    @property
+    def session_id(self) -> SessionId | None:
+        """The loop's session, once its capture has begun."""
+        return self.started.session_id if self.started else None
+
+    @property
+    def completed(self) -> CaptureCompleted | None:
+        """The end of the loop's capture."""
+        return self._completed.get(self.session_id) if self.session_id else None
+
+    @property
+    def analysis(self) -> ProfileAnalysis | None:
+        """The analysis of the loop's capture."""
+        return self._analyses.get(self.session_id) if self.session_id else None
+
+    @property
+    def recommendations(self) -> tuple[Recommendation, ...]:
+        """The newest states of those recommendations that rest on the loop's capture."""
+        return tuple(
+            found
+            for found in self._recommendations.values()
+            if any(seen.session_id == self.session_id for seen in found.evidence)
+        )
 
     @property
     def trigger(self) -> ProfilingTrigger | None:
-        """The trigger that the capture followed; before it started, the newest. Topics are in no order together."""
+        """The trigger that the capture followed; before it started, the newest."""
         followed = (trigger for trigger in self.triggers if self.started and trigger.id == self.started.trigger_id)
         return next(followed, None if self.started or not self.triggers else self.triggers[-1])
 
@@ -69,9 +91,11 @@ class Loop:
         """Whether every step was seen, to the report and each recommendation that the analysis leads to."""
         return (
             self.trigger is not None
+            and self.completed is not None
             and self.analysis is not None
             and self.reported_at is not None
-            and {finding.fingerprint for finding in self.analysis.findings} <= set(self.recommendations)
+            and {finding.fingerprint for finding in self.analysis.findings}
+            <= {found.fingerprint for found in self.recommendations}
         )
 
     def missing(self) -> str:
@@ -88,6 +112,10 @@ class Loop:
         if self.reported_at is None:
             return f"{self.started.session_id} was analysed, but no report was written"
         return f"the recommendations of {self.started.session_id} were not published"
+
+
+def _in_the_way(event: CaptureRefused | CaptureAborted | CaptureFailed) -> str:
+    return f"{type(event).__name__} {event.reason.value}: {event.detail}"
 
 
 def delay(earlier: Instant | None, later: Instant | None) -> float | None:
@@ -146,6 +174,6 @@ def result(
                 "issue": recommendation.issue,
                 "reportUrl": recommendation.report_url,
             }
-            for recommendation in loop.recommendations.values()
+            for recommendation in loop.recommendations
         ],
     }

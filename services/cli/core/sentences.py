@@ -39,7 +39,7 @@ def sentence(event: Event) -> str:
             said = f"{event.topic}[{event.partition}]@{event.offset} by {event.rejected_by}: {event.reason}"
         case _:
             said = _capture(event)
-    return said
+    return " ".join(said.splitlines())
 
 
 def _broken(trigger: ProfilingTrigger) -> str:

@@ -19,9 +19,12 @@ from services.reporter.core.numbers import moment
 from services.reporter.core.shapes import Cell
 from services.reporter.core.view import ReportView
 
-_CODE = re.compile(r"(`[^`]*`|\*\*[^*`]*\*\*)")
+_MARKED = re.compile(r"(`[^`]*`|\*\*[^*`]*\*\*)")
+_SPAN = re.compile(r"(?<!`)(`[^`]+`)(?!`)")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
-_LINK = re.compile(r"([\[\]])")
+_MEANT = re.compile(r"([\\`\[\]])")
+"""What would begin a code span, a link or an escape in Markdown."""
+_BREAK = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
 
 class Printer:
@@ -69,21 +72,21 @@ class Printer:
 
 
 def markdown_prose(text: str) -> str:
-    """Return a sentence as Markdown in which no name can become HTML or a link; code spans stay as they are."""
-    parts = _CODE.split(text)
-    return "".join(part if part.startswith("`") else _LINK.sub(r"\\\1", _TAG.sub("&lt;", part)) for part in parts)
+    """Return a sentence as Markdown, on one line, in which no name can become HTML or a link; code spans stay."""
+    parts = _SPAN.split(_BREAK.sub(" ", text))  # odd parts are code
+    return "".join(part if at % 2 else _TAG.sub("&lt;", _MEANT.sub(r"\\\1", part)) for at, part in enumerate(parts))
 
 
 def markdown_cell(cell: Cell) -> str:
     """Return a table cell as Markdown."""
     if not cell.code:
         return markdown_prose(cell.text).replace("|", "\\|")
-    return "`{}`".format(cell.text.replace("`", "'").replace("|", "\\|"))
+    return "`{}`".format(_BREAK.sub(" ", cell.text).replace("`", "'").replace("|", "\\|"))
 
 
 def html_prose(text: str) -> Markup:
     """Return a sentence as HTML: backticks become code and double stars strong; all of it escaped."""
-    return Markup("").join(_marked(part) for part in _CODE.split(text))
+    return Markup("").join(_marked(part) for part in _MARKED.split(text))
 
 
 def _marked(part: str) -> Markup:

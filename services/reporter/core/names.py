@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tailwatch.contracts.analyses import ProfileAnalysis
 from tailwatch.contracts.captures import CaptureOrigin
-from tailwatch.contracts.units import Target
+from tailwatch.contracts.units import LAST_INSTANT, Target
 
 FOLDERS = ("auto", "current")
 MIXED = "mixed"
@@ -16,7 +16,7 @@ OTHER = "other"
 
 _REPORT = re.compile(
     r"^(?P<folder>auto|current)/(?P<stem>(?:CPU\.(?P<by_hand>[a-z0-9-]+)\.|(?P<automatic>[a-z0-9-]+?)-)"
-    r"(?P<session>profile-(?P<ms>[0-9]{1,15})-[a-z0-9]{1,32})(?:\.cpu-prof)?)\.html$"
+    r"(?P<session>profile-(?P<ms>[0-9]{1,15})-[a-z0-9]{1,32})(?:\.cpu-prof)?)\.html\Z"
 )
 _FILE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.(?:html|md)\Z")
 
@@ -50,7 +50,7 @@ def slug_of(target: Target | None) -> str:
     """Return a target's name in file names: the last fixed part of its path, ``mixed`` for a whole service."""
     if target is None:
         return MIXED
-    parts = [part for part in target.partition(" ")[2].split("/") if part and "{" not in part]
+    parts = [part for part in (target.partition(" ")[2] or target).split("/") if part and "{" not in part]
     slug = re.sub(r"[^a-z0-9]+", "-", parts[-1].lower()).strip("-") if parts else ""
     return slug[:60].rstrip("-") or OTHER
 
@@ -75,7 +75,7 @@ def listed(names: Iterable[str]) -> tuple[ListedReport, ...]:
             captured_at=int(match["ms"]) / 1000,
         )
         for match in found
-        if match
+        if match and int(match["ms"]) <= LAST_INSTANT * 1000
     ]
     return tuple(sorted(reports, key=lambda report: (-report.captured_at, report.session)))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from services.reporter.core import numbers
 from services.reporter.core.shapes import Cell, Fact, Opportunity, Section, Table
 from tailwatch.contracts.analyses import BudgetStatus, HotFunction, OperationCost, ProfileAnalysis
 from tailwatch.contracts.captures import CaptureOrigin
 from tailwatch.contracts.context import Quantiles
+from tailwatch.contracts.triggers import Breach
 
 MOST_ROWS = 20
 SHARED = "shared"
@@ -199,7 +202,7 @@ def measured(analysis: ProfileAnalysis) -> Section:
 def _why(analysis: ProfileAnalysis) -> str:
     match analysis.origin:
         case CaptureOrigin.SLA:
-            worst = max(analysis.breaches, key=lambda breach: breach.measured_ms / breach.limit_ms, default=None)
+            worst = max(analysis.breaches, key=_excess, default=None)
             if worst is None:
                 return "the SLA was broken"
             return f"{worst.percentile.upper()} {worst.measured_ms:.1f} ms, limit {worst.limit_ms:.0f} ms"
@@ -207,6 +210,12 @@ def _why(analysis: ProfileAnalysis) -> str:
             return "a healthy control capture, to compare breaches with"
         case CaptureOrigin.MANUAL:
             return "asked for by hand"
+        case _:
+            assert_never(analysis.origin)
+
+
+def _excess(breach: Breach) -> float:
+    return breach.measured_ms / breach.limit_ms if breach.limit_ms else float("inf")
 
 
 def _latency_row(label: str, latency: Quantiles) -> tuple[Cell, ...]:
