@@ -24,7 +24,7 @@ from tailwatch.probe.adapters.publication import Publication, Publishing
 from tailwatch.probe.adapters.scalene_engine import ScaleneEngine
 from tailwatch.probe.adapters.scalene_entry import EngineUnavailable
 from tailwatch.probe.adapters.spool import Spool
-from tailwatch.probe.adapters.trigger_reader import TopicReader
+from tailwatch.probe.adapters.topic_reader import TopicReader
 from tailwatch.probe.core import capture
 from tailwatch.probe.core.activity import Activity
 from tailwatch.probe.core.capture_state import CaptureState, Outcome

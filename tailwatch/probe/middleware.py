@@ -55,6 +55,7 @@ class Probe:
         self._service = service
         self._telemetry: Telemetry | None = None
         self._starting: asyncio.Future[Telemetry | None] | None = None
+        self._refused = False
 
     @property
     def telemetry(self) -> Telemetry | None:
@@ -85,6 +86,17 @@ class Probe:
             raise
         except Exception:
             log.exception("probe_not_started", consequence="the service runs unwatched")
+            return None
+
+    async def _started_late(self) -> Telemetry | None:
+        """Start with the first request, where the server has no lifespan; a setting refused now fails no request."""
+        if self._refused:
+            return None
+        try:
+            return await self.start()
+        except ConfigurationError as error:
+            self._refused = True
+            log.error("probe_not_started", error=str(error), consequence="the service runs unwatched")  # noqa: TRY400
             return None
 
     async def close(self) -> None:
@@ -120,7 +132,7 @@ class Probe:
             await self._app(scope, receive, send)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        telemetry = self._telemetry or await self.start()
+        telemetry = self._telemetry or await self._started_late()
         if telemetry is None:
             await self._app(scope, receive, send)
             return
@@ -128,7 +140,14 @@ class Probe:
         began = time.perf_counter()
         status = 0
         request_id = b""
+        left = False
         self.activity.began(request, task=asyncio.current_task())
+
+        async def receiving() -> Message:
+            nonlocal left
+            message = await receive()
+            left = left or (message["type"] == "http.disconnect" and not status)
+            return message
 
         async def sending(message: Message) -> None:
             nonlocal status, request_id
@@ -138,13 +157,14 @@ class Probe:
             await send(message)
 
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receiving, sending)
         except Exception:
             status = status or INTERNAL_ERROR  # the server answers for a broken application
             raise
         finally:
             duration_ms = (time.perf_counter() - began) * 1000
-            if status:
+            # A framework answers 500 to nobody when its client has left.
+            if status and not (left and status >= INTERNAL_ERROR):
                 self._note(telemetry, scope, request, duration_ms=duration_ms, status=status, request_id=request_id)
             else:
                 self.activity.dropped(request)

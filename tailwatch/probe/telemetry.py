@@ -16,7 +16,7 @@ from tailwatch.contracts.topics import STATUSES
 from tailwatch.probe.adapters.background import Background
 from tailwatch.probe.adapters.connection import Connection
 from tailwatch.probe.adapters.emitter import Emitter
-from tailwatch.probe.adapters.trigger_reader import TopicReader
+from tailwatch.probe.adapters.topic_reader import TopicReader
 from tailwatch.probe.agent import CaptureAgent
 from tailwatch.probe.core.activity import Activity
 from tailwatch.probe.core.batch import Answered, Packer
@@ -52,7 +52,9 @@ class Telemetry:
     ) -> None:
         self.identity, self.routes = identity, Routes(identity.service, policy)
         self._settings, self._clock = settings, clock
+        store = ArtifactStore(settings.artifact_store_url)
         self._background = Background()
+        self._closed = False
         self._stop = asyncio.Event()
         self._statuses: dict[str, SlaStatus] = {}
         self._standing: list[concurrent.futures.Future[None]] = []
@@ -75,7 +77,7 @@ class Telemetry:
             activity=activity,
             background=self._background,
             publisher=connection,
-            store=ArtifactStore(settings.artifact_store_url),
+            store=store,
             metrics=metrics,
             clock=clock,
         )
@@ -102,7 +104,11 @@ class Telemetry:
         )
         policy = load_policy(settings.tailwatch_config_dir)
         started = cls(identity, settings, policy, activity=activity, metrics=metrics, clock=clock)
-        await started.agent.start()
+        try:
+            await started.agent.start()
+        except BaseException:
+            await started.close()
+            raise
         if not settings.kafka_bootstrap_servers:
             log.warning("no_kafka", remedy="set KAFKA_BOOTSTRAP_SERVERS=host:port to publish latency events")
         return started
@@ -141,6 +147,9 @@ class Telemetry:
 
     async def close(self) -> None:
         """End a running capture with what it has, publish what is queued, end the thread; within the grace."""
+        if self._closed:
+            return
+        self._closed = True
         grace = self._settings.shutdown_grace_seconds
         await self.agent.close(grace * AGENTS_PART)
         await asyncio.wrap_future(self._background.submit(self._set_stop()))

@@ -14,7 +14,7 @@ from uuid import uuid4
 import fsspec
 import msgspec
 
-from tailwatch.contracts.errors import PipelineError, StoreUnavailable
+from tailwatch.contracts.errors import ConfigurationError, PipelineError, StoreUnavailable
 from tailwatch.contracts.units import ArtifactName
 
 LOCAL = ("file", "local")
@@ -52,8 +52,17 @@ class ArtifactStore:
     """Reads and writes artifacts by name, off the event loop."""
 
     def __init__(self, url: str) -> None:
-        """Use the store at ``url``: a directory, or any fsspec URL such as ``s3://bucket/prefix``."""
-        self._fs, root = fsspec.core.url_to_fs(url)
+        """Use the store at ``url``: a directory, or any fsspec URL such as ``s3://bucket/prefix``.
+
+        Raises ConfigurationError when no driver for it is known or installed.
+        """
+        try:
+            self._fs, root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise ConfigurationError(
+                f"ARTIFACT_STORE_URL with {url.partition('://')[0]}:// is refused: {error}; "
+                "accepted a directory, or an fsspec URL whose driver is installed"
+            ) from error
         self._root = str(root).rstrip("/")
         self._local = any(protocol in LOCAL for protocol in _protocols(self._fs))
 

@@ -28,12 +28,17 @@ class Unreadable:
 
 
 async def read(
-    settings: KafkaSettings, topics: Sequence[Topic], *, since: float | None = None, follow: bool = True
+    settings: KafkaSettings,
+    topics: Sequence[Topic],
+    *,
+    since: float | None = None,
+    follow: bool = True,
+    stop: asyncio.Event | None = None,
 ) -> AsyncGenerator[Delivery | Unreadable, None]:
     """Yield the records of some topics: from ``since`` (epoch seconds) on, else from the beginning.
 
-    Without ``follow`` it ends at what was the end when it began. Partitions keep their order; what came together from
-    several is ordered by its time. Waits while Kafka is away.
+    It goes on until ``stop`` is set; without ``follow`` it ends at what was the end when it began. Partitions keep
+    their order; what came together from several is ordered by its time. Waits while Kafka is away.
     """
     consumer = AIOKafkaConsumer(
         *[topic.name for topic in topics],
@@ -50,7 +55,7 @@ async def read(
         if since is not None and not settings.kafka_embedded:
             await _seek(consumer, partitions, since)
         ends = {} if follow else await consumer.end_offsets(list(partitions))
-        while follow or await _unread(consumer, ends):
+        while (follow and not (stop and stop.is_set())) or await _unread(consumer, ends):
             batch = await consumer.getmany(timeout_ms=POLL_MS)
             for record in merge(*batch.values(), key=attrgetter("timestamp")):
                 if since is None or record.timestamp >= since * 1000:
@@ -86,9 +91,8 @@ async def _assigned(consumer: AIOKafkaConsumer, topics: Sequence[Topic]) -> set[
 
 async def _seek(consumer: AIOKafkaConsumer, partitions: set[TopicPartition], since: float) -> None:
     # The embedded broker answers look-ups by time with its end: there, older records are read and passed over.
+    ends = await consumer.end_offsets(list(partitions))  # first: what comes meanwhile must not be skipped
     found = await consumer.offsets_for_times({partition: int(since * 1000) for partition in partitions})
-    missing = [partition for partition in partitions if found.get(partition) is None]
-    ends = await consumer.end_offsets(missing) if missing else {}
     for partition in partitions:
         offset = found.get(partition)
         consumer.seek(partition, ends[partition] if offset is None else offset.offset)

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -60,6 +61,16 @@ async def broken(_: Request) -> Response:
     raise ZeroDivisionError("a bug of the application")
 
 
+async def nothing_more() -> str:
+    """Answer FastAPI's way."""
+    return "nothing more"
+
+
+async def ok_for_all(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer whatever the path is, without any route."""
+    await Response()(scope, receive, send)
+
+
 @dataclass
 class Shop:
     """A watched shop, and what was offered to Kafka."""
@@ -79,9 +90,11 @@ class Shop:
         return self.probe.activity.dependency_uses(0, AT + 3600)
 
 
-async def asked(probe: Probe, method: str, path: str, headers: Mapping[str, str] | None = None) -> int:
-    """Return the status of an answer, as a client of the server sees it."""
-    transport = httpx.ASGITransport(probe, raise_app_exceptions=False)
+async def asked(
+    probe: Probe, method: str, path: str, headers: Mapping[str, str] | None = None, *, root_path: str = ""
+) -> int:
+    """Return the status of an answer, as a client of the server sees it; ``root_path`` is the server's prefix."""
+    transport = httpx.ASGITransport(probe, raise_app_exceptions=False, root_path=root_path)
     async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
         return (await client.request(method, path, headers=headers)).status_code
 
@@ -180,6 +193,44 @@ async def test_every_answered_request_is_offered_by_the_target_of_its_route(
     assert shop.probe.activity.counts() == (1, int(status >= 500))
 
 
+def inner(path: str) -> list[Route]:
+    """Return the routes of an application within another."""
+    return [Route(path, ok)]
+
+
+@pytest.mark.parametrize(
+    ("mount", "path", "target"),
+    [
+        (Mount("/files", app=ok_for_all), "/files/a/b.css", "GET /files"),
+        (Mount("/api", routes=inner("/x")), "/api/nowhere", "unmatched"),
+        (Mount("", routes=inner("/x")), "/nowhere", "unmatched"),
+        (Mount("", routes=inner("/x")), "/x", "GET /x"),
+        (Mount("/orgs/{org}", routes=inner("/users/{user}")), "/orgs/acme/users/3", "GET /orgs/{org}/users/{user}"),
+        (Mount("/v{n:int}", routes=inner("/x")), "/v2/x", "GET /v2/x"),
+    ],
+    ids=["static", "404 inside", "404 in the root", "root", "with parameters", "part of a segment"],
+)
+async def test_a_mount_is_part_of_the_target_once(tmp_path: Path, mount: Mount, path: str, target: str) -> None:
+    """By its template where a parameter fills a segment; what its routes do not match is unmatched."""
+    async with watched(Starlette(routes=[mount]), tmp_path) as (probe, offered):
+        await asked(probe, "GET", path)
+    assert [request.target for request in offered] == [target]
+
+
+@pytest.mark.parametrize(("path", "target"), [("/pre/r/a/7", "GET /pre/r/a/{b}"), ("/plain", "GET /plain")])
+async def test_fastapi_routers_keep_their_prefix_and_the_servers_is_left_out(
+    tmp_path: Path, path: str, target: str
+) -> None:
+    """`include_router(prefix=...)` counts, the server's root path is the proxy's matter."""
+    router, app = APIRouter(prefix="/r"), FastAPI()
+    router.add_api_route("/a/{b}", nothing_more)
+    app.include_router(router, prefix="/pre")
+    app.add_api_route("/plain", nothing_more)
+    async with watched(app, tmp_path) as (probe, offered):
+        assert await asked(probe, "GET", path, root_path="/v2") == 200
+    assert [request.target for request in offered] == [target]
+
+
 async def test_a_request_lasts_from_its_arrival_to_its_end(shop: Shop) -> None:
     """In milliseconds; meanwhile it runs, by its target."""
     asking = asyncio.ensure_future(shop.ask("GET", "/held"))
@@ -265,6 +316,24 @@ async def test_a_request_whose_client_went_away_is_dropped(shop: Shop) -> None:
     assert shop.offered == []
     assert shop.probe.activity.running == {}
     assert shop.probe.activity.counts() == (0, 0)
+
+
+@pytest.mark.parametrize(("status", "reported"), [(500, 0), (200, 1)])
+async def test_an_error_for_a_client_that_has_left_is_dropped(tmp_path: Path, status: int, reported: int) -> None:
+    """A framework answers 500 to nobody when the body breaks off; work that was finished all the same counts."""
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "http.disconnect"
+        await send({"type": "http.response.start", "status": status, "headers": []})
+
+    async def leaves() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async with watched(app, tmp_path) as (probe, offered):
+        await probe(connection("http"), leaves, Sent())
+    assert len(offered) == reported
+    assert probe.activity.counts() == (reported, 0)
+    assert probe.activity.running == {}
 
 
 async def test_an_application_that_never_answers_is_dropped(tmp_path: Path) -> None:
@@ -362,14 +431,15 @@ async def test_a_failing_telemetry_never_fails_a_request(shop: Shop, monkeypatch
 
 
 async def test_a_probe_that_cannot_start_leaves_the_service_alone(tmp_path: Path) -> None:
-    """Every request is served unwatched; ``/health`` says so."""
-    app = Starlette(routes=[Route("/items/{item}", ok)])
+    """Every request is served unwatched; ``/health`` says so, and no thread is left."""
+    app, before = Starlette(routes=[Route("/items/{item}", ok)]), probe_threads()
     probe = Probe(app, service="shop", settings=settings_of(tmp_path, artifact_store_url="nowhere://bucket"))
     assert [await asked(probe, "GET", "/items/7") for _ in range(2)] == [200, 200]
     await probe.close()
     assert probe.telemetry is None
     assert probe.health() == {"enabled": False, "connected": False}
     assert probe.activity.counts() == (0, 0)
+    assert probe_threads() == before
 
 
 async def test_without_lifespan_the_probe_starts_once_with_the_first_requests(tmp_path: Path) -> None:

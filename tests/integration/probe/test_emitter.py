@@ -29,7 +29,7 @@ from tailwatch.contracts.topics import REJECTS, STATUSES, TIMINGS, TRIGGERS
 from tailwatch.probe import Probe
 from tailwatch.probe.adapters.background import Background
 from tailwatch.probe.adapters.connection import Connection
-from tailwatch.probe.adapters.trigger_reader import TopicReader
+from tailwatch.probe.adapters.topic_reader import TopicReader
 from tailwatch.probe.settings import ProbeSettings
 from tailwatch.runtime.pump import Delivery
 from tailwatch.runtime.reader import read

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tailwatch.contracts.policy import parse_policy
-from tailwatch.probe.core.routes import UNMATCHED, Routes
+from tailwatch.probe.core.routes import MOST_ROUTES, UNMATCHED, Routes
 
 TARGETS = {"buying": {"routes": ["POST /buy", "PUT /api/buy/{what}"], "p95_ms": 100, "p99_ms": 200}}
 
@@ -19,7 +19,7 @@ def routes(*, service: str = "shop", unnamed: str = "watch") -> Routes:
     return Routes(service, parse_policy(content, name="tailwatch.toml"))
 
 
-def scope(method: str, template: object, **more: str) -> dict[str, Any]:
+def scope(method: str, template: object, **more: Any) -> dict[str, Any]:
     """Return a scope as the router leaves it."""
     return {"method": method, "route": SimpleNamespace(path=template), **more}
 
@@ -42,6 +42,41 @@ UNNAMED = scope("GET", "/items/{item}", path="/items/7")
 def test_a_route_belongs_to_the_target_that_names_it_else_to_itself(asked: dict[str, Any], target: str) -> None:
     """By method and template with its mounts; the server's own prefix and the raw path are no part of it."""
     assert routes().target(asked) == target
+
+
+def mount(routes: list[str], **more: Any) -> dict[str, Any]:
+    """Return the scope of a request that a mount was the last to match."""
+    route = SimpleNamespace(path="/files", app=object(), routes=routes)
+    return {"method": "GET", "route": route, "app_root_path": "", **more}
+
+
+PREFIXED = {"effective_route_context": SimpleNamespace(path="/r/a/{b}")}
+TWICE = {"root_path": "/orgs/7", "app_root_path": "", "path_params": {"org": "7", "user": "7"}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "target"),
+    [
+        (mount([], root_path="/files"), "GET /files"),
+        (mount([], root_path=""), "GET /"),
+        (mount(["/inside"], root_path="/files"), UNMATCHED),
+        (scope("GET", "/users/{user}", **TWICE), "GET /orgs/{org}/users/{user}"),
+        (scope("GET", "/a/{b}", fastapi=PREFIXED), "GET /r/a/{b}"),
+    ],
+    ids=["no routes of its own", "the root", "none of its routes", "parameters of a mount", "a router's prefix"],
+)
+def test_what_leads_to_a_route_is_part_of_its_target_once(asked: dict[str, Any], target: str) -> None:
+    """Mounts with their parameters by name, and FastAPI's prefixes."""
+    assert routes().target(asked) == target
+
+
+def test_there_is_an_end_of_targets() -> None:
+    """A thousand templates are watched by themselves; what comes after is one target more."""
+    chosen = routes()
+    found = {chosen.target(scope("GET", f"/{number}")) for number in range(MOST_ROUTES + 10)}
+    assert len(found) == MOST_ROUTES + 1
+    assert UNMATCHED in found
+    assert chosen.target(scope("GET", "/0")) == "GET /0"
 
 
 def test_another_services_targets_do_not_apply() -> None:
