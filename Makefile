@@ -8,7 +8,6 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 UV := .uv/bin/uv
 RUN := .venv/bin
 FAULT ?= slow-signer
-PYTEST_ARGS ?=
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +27,8 @@ demo: setup ## Close the whole loop here, once: make demo FAULT=json-bloat
 	$(RUN)/tailwatch demo --fault $(FAULT)
 
 test: setup ## Run every test that needs neither Docker nor a JVM
-	$(RUN)/pytest -m "not bench and not kafka and not docker" $(PYTEST_ARGS)
+	$(RUN)/pytest --numprocesses=auto -m "not alone and not bench and not kafka and not docker"
+	$(RUN)/pytest -m "alone and not bench and not kafka and not docker"
 
 check: lint types law contracts-check coverage ## Everything CI checks besides the tests
 
@@ -51,7 +51,7 @@ contracts-check: setup ## Fail when docs/contracts differs from the event types
 
 coverage: setup ## Branch coverage of core and contracts: 100 %
 	$(RUN)/coverage erase
-	$(RUN)/coverage run -m pytest -q tests/contracts tests/unit
+	HYPOTHESIS_PROFILE=dev $(RUN)/coverage run -m pytest -q tests/contracts tests/unit
 	$(RUN)/coverage combine --quiet
 	$(RUN)/coverage report --include="tailwatch/contracts/*,*/core/*" --fail-under=100
 

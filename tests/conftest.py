@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.components import Component, requires
 
-GOLDEN = Path(__file__).parent / "data" / "golden"
+TESTS = Path(__file__).parent
+ALONE = ("integration", "e2e")
+GOLDEN = TESTS / "data" / "golden"
 MARKED: tuple[Component, ...] = ("kafka", "docker", "scalene", "browser")
 
 settings.register_profile("dev", max_examples=60, deadline=None)
@@ -27,6 +29,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write golden files anew instead of comparing with them"
     )
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the machine for itself."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in ALONE or item.get_closest_marker("scalene"):
+            item.add_marker(pytest.mark.alone)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

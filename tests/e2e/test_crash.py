@@ -59,7 +59,7 @@ async def test_rubbish_and_kills_on_the_way_leave_one_analysis_and_one_report(
     """Monitor, analyzer and reporter are killed when their work has begun: nothing is lost, nothing comes twice."""
     monkeypatch.chdir(tmp_path)
     planted = {"DEMO_FAULT": "slow-signer", "DEMO_FAULT_AFTER_REQUESTS": "140"}
-    async with a_pipeline({**planted, "CONTINUOUS_PROFILING_DURATION_SECONDS": "15"}) as pipeline:
+    async with a_pipeline({**planted, "CONTINUOUS_PROFILING_DURATION_SECONDS": "20"}) as pipeline:
         await litter(pipeline)
         async with under_load(pipeline.stack.auth_url) as load:
             await killed_at(pipeline, "sla_monitor", CaptureStarted)

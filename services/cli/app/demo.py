@@ -70,7 +70,7 @@ def demo(
     fault: Annotated[DemoFault, Option(help="What to plant.")] = DemoFault.SLOW_SIGNER,
     rate: Annotated[float, Option(min=5, max=200, help="Requests per second.")] = 20.0,
     healthy_seconds: Annotated[float, Option(min=6, max=120, help="Healthy load before the fault, seconds.")] = 8.0,
-    capture_seconds: Annotated[int, Option(min=5, max=300, help="Length of the capture, seconds.")] = 15,
+    capture_seconds: Annotated[int, Option(min=5, max=300, help="Length of the capture, seconds.")] = 20,
     timeout: Annotated[float, Option(min=20, max=900, help="Give up after so many seconds of load.")] = 90.0,
     json: Annotated[bool, Option("--json", help="Print one JSON object at the end; all else goes to stderr.")] = False,
 ) -> None:
