@@ -1,6 +1,6 @@
 # Every task of the project; CI calls these same targets. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types law contracts contracts-check coverage clean
+.PHONY: help setup demo test test-stack check lint types law contracts contracts-check coverage clean
 
 UV_VERSION := 0.13.9
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -29,6 +29,9 @@ demo: setup ## Close the whole loop here, once: make demo FAULT=json-bloat
 test: setup ## Run every test that needs neither Docker nor a JVM
 	$(RUN)/pytest --numprocesses=auto -m "not alone and not bench and not kafka and not docker"
 	$(RUN)/pytest -m "alone and not bench and not kafka and not docker"
+
+test-stack: setup ## Run the tests that need Docker
+	$(RUN)/pytest -m "docker and not bench"
 
 check: lint types law contracts-check coverage ## Everything CI checks besides the tests
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from services.sla_monitor.adapters.worker import Worker
 from services.sla_monitor.app import NAME, SlaMonitor
 from services.sla_monitor.settings import SlaMonitorSettings, rules_of
+from tailwatch.runtime.heartbeat import Heartbeat
 from tailwatch.runtime.kafka import open_publisher
 from tailwatch.runtime.logs import logger
 from tailwatch.runtime.policy import load_policy
@@ -51,9 +52,15 @@ async def watch(settings: SlaMonitorSettings, process: Process) -> None:
                 clock=process.clock,
             )
             worker.attach(watching)
+            heartbeat = Heartbeat(settings.heartbeat_file)
+
+            def ticked() -> None:
+                if worker.consuming:
+                    heartbeat.beat()
+
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(worker.run(process.stop))
-                tasks.create_task(watching.tick_until(process.stop))
+                tasks.create_task(watching.tick_until(process.stop, ticked=ticked))
 
 
 def main() -> int:

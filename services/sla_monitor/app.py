@@ -130,10 +130,11 @@ class SlaMonitor:
                     due.extend(self._repeated(key, monitor, now=now))
         await asyncio.gather(*(self._outgoing.publish(status) for status in due))
 
-    async def tick_until(self, stop: asyncio.Event) -> None:
-        """Tick every second until ``stop`` is set."""
+    async def tick_until(self, stop: asyncio.Event, *, ticked: Callable[[], None]) -> None:
+        """Tick every second until ``stop`` is set; call ``ticked`` after each."""
         while not stop.is_set():
             await self.tick()
+            ticked()
             try:
                 await asyncio.wait_for(stop.wait(), TICK_SECONDS)
             except TimeoutError:

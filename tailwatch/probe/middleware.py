@@ -136,7 +136,7 @@ class Probe:
         if telemetry is None:
             await self._app(scope, receive, send)
             return
-        request = Running(self._clock(), self.activity.capturing, partial(telemetry.routes.target, scope))
+        request = Running(self._clock(), self.activity.capturing, partial(telemetry.routes.running_target, scope))
         began = time.perf_counter()
         status = 0
         request_id = b""
@@ -181,7 +181,7 @@ class Probe:
     ) -> None:
         """Report one answered request. What goes wrong here is the probe's matter, never the request's."""
         try:
-            target = request.resolve()
+            target = telemetry.routes.target(scope)
             self.activity.ended(request, target=target, status=status, at=request.started_at + duration_ms / 1000)
             if target is None:
                 return

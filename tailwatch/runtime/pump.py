@@ -20,6 +20,7 @@ from tailwatch.contracts.codec import decode, header
 from tailwatch.contracts.errors import CaptureRejected, ContractError, StoreUnavailable
 from tailwatch.contracts.event import Event
 from tailwatch.contracts.topics import Topic
+from tailwatch.runtime.heartbeat import Heartbeat
 from tailwatch.runtime.kafka import NotPublished, Publisher, client_options, until_it_works
 from tailwatch.runtime.logs import logger
 from tailwatch.runtime.rejects import rejected
@@ -81,6 +82,7 @@ class Pump:
         """``group`` is the consumer group and the name under which records are rejected."""
         self._group, self._topics, self._handle = group, topics, handle
         self._publisher, self._clock, self._on_assigned = publisher, clock, on_assigned
+        self._heartbeat = Heartbeat(settings.heartbeat_file)
         self._patience = settings.shutdown_grace_seconds / 2
         self._consumer = AIOKafkaConsumer(
             **client_options(settings),
@@ -122,12 +124,14 @@ class Pump:
                 await self._consumer.start()
         log.info("consuming", group=self._group, topics=[topic.name for topic in self._topics])
         while not stop.is_set():
+            self._heartbeat.beat()
             batch = await self._consumer.getmany(timeout_ms=POLL_MS)
             for partition, records in batch.items():
                 for record in records:
                     if stop.is_set() or partition not in self._consumer.assignment():
                         break
                     await self._one(partition, record)
+                    self._heartbeat.beat()
 
     async def _one(self, partition: TopicPartition, record: ConsumerRecord) -> None:
         began = time.perf_counter()

@@ -43,6 +43,9 @@ class RuntimeSettings(BaseSettings):
     tailwatch_config_dir: Path | None = Field(
         None, description="Directory of tailwatch.toml and recommendations.toml; unset: the copy in the package."
     )
+    heartbeat_file: Path | None = Field(
+        None, description="File that a consumer touches every second while it works; unset: none."
+    )
     service_version: str = Field("unknown", max_length=100, description="Version of the watched service.")
     git_commit: str = Field("unknown", max_length=100, description="Commit that the service was built from.")
 

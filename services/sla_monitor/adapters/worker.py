@@ -71,6 +71,8 @@ class Worker:
         table = LatchTable(self._app, name="latches", partitions=TIMINGS.partitions)
         self._app.tables.add(table)
         self.latches = Latches(table)
+        self.consuming = False
+        """Whether it has joined its group."""
 
     def attach(self, handlers: Handlers) -> None:
         """Hand what is consumed to ``handlers``."""
@@ -82,6 +84,7 @@ class Worker:
             handlers.forget()
 
         async def assigned(*_: Any, **__: Any) -> None:
+            self.consuming = True
             log.info("partitions_assigned")
 
         self._app.on_partitions_revoked.connect(revoked, weak=False)

@@ -38,6 +38,10 @@ class Routes:
             self._known[key] = self.policy.target_of(self.service, *key)
         return self._known[key]
 
+    def running_target(self, scope: Mapping[str, Any]) -> str | None:
+        """Return the target of a request that still runs; None also while the router has not matched it."""
+        return self.target(scope) if "route" in scope else None
+
     def _unmatched(self) -> str | None:
         return UNMATCHED if self.policy.sla.unnamed_routes == "watch" else None
 

@@ -242,6 +242,24 @@ async def test_a_request_lasts_from_its_arrival_to_its_end(shop: Shop) -> None:
     assert 50 <= shop.offered[0].duration_ms < 5_000
 
 
+async def test_a_request_that_no_router_has_seen_yet_runs_for_no_target(tmp_path: Path) -> None:
+    """It is not reported as a request for a path that does not exist."""
+    came, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow_middleware(_: Scope, __: Receive, send: Send) -> None:
+        came.set()
+        await go_on.wait()
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+    async with watched(slow_middleware, tmp_path) as (probe, offered):
+        asking = asyncio.ensure_future(probe(connection("http"), nothing, Sent()))
+        await came.wait()
+        assert probe.activity.oldest_running(AT + 1, most=9) == {}
+        go_on.set()
+        await asking
+    assert [request.target for request in offered] == ["unmatched"]
+
+
 async def test_the_function_behind_a_target_is_known(shop: Shop) -> None:
     """A stack with its frame in it belongs to that target."""
     await shop.ask("GET", "/items/7")

@@ -354,7 +354,7 @@ async def test_ticking_ends_with_the_process() -> None:
 
     life.monitor.tick = tick  # type: ignore[method-assign]
     stop = asyncio.Event()
-    ticking = asyncio.create_task(life.monitor.tick_until(stop))
+    ticking = asyncio.create_task(life.monitor.tick_until(stop, ticked=lambda: None))
     async with asyncio.timeout(5):
         await ticks.acquire()
         await ticks.acquire()

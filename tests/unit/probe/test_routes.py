@@ -70,6 +70,13 @@ def test_what_leads_to_a_route_is_part_of_its_target_once(asked: dict[str, Any],
     assert routes().target(asked) == target
 
 
+def test_a_running_request_has_no_target_before_it_is_matched() -> None:
+    """It may still become any."""
+    assert routes().running_target({"method": "POST"}) is None
+    assert routes().running_target(scope("POST", "/buy")) == "buying"
+    assert routes().running_target({"method": "POST", "route": None}) == UNMATCHED
+
+
 def test_there_is_an_end_of_targets() -> None:
     """A thousand templates are watched by themselves; what comes after is one target more."""
     chosen = routes()
