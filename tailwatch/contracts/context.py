@@ -157,7 +157,7 @@ class CaptureContext(Fact, frozen=True, kw_only=True):
     breaches: tuple[Breach, ...] = ()
     slowest: tuple[SlowRequest, ...] = ()
     source_root: str = ""
-    """Folder that the application's own code lies under, absolute; empty when it is not known."""
+    """Folder that the service was started in, absolute: paths below it are shown from there. Empty: not known."""
 
     @override
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.analyzer.core.costs import per_request, served
+from services.analyzer.core.frames import RawFrame, reduce_frame, source_root
 from services.analyzer.core.stacks import StackState
 from services.analyzer.core.table import CaptureTable
 from tailwatch.contracts.context import CaptureContext, DependencyUse, Quantiles, TargetUse
@@ -149,7 +150,12 @@ def _tail(use: DependencyUse, requests: int) -> float:
 
 
 def _awaiting(context: CaptureContext, subject: Target | None) -> tuple[tuple[str, float], ...]:
-    sites = [site for site in context.await_sites if site.target in {subject, None}]
+    # Tasks without a target are the server's own: its accept loop, idle connections.
+    sites = [site for site in context.await_sites if site.target == subject and subject is not None]
     whole = sum(site.tasks for site in sites)
+    root = source_root(context.source_root, (site.file for site in sites), context.endpoints)
     ranked = sorted(sites, key=lambda site: (-site.tasks, site.file, site.function, site.line))
-    return tuple((f"{site.file}: {site.function}", site.tasks / whole) for site in ranked) if whole else ()
+    frames = (reduce_frame(RawFrame(site.file, site.function, site.line), root) for site in ranked)
+    return tuple(
+        (f"{frame.file}: {frame.function}", site.tasks / whole) for frame, site in zip(frames, ranked, strict=True)
+    )

@@ -191,25 +191,24 @@ async def _watch(settings: CliSettings, run: Run, progress: Progress) -> None:
             if event.target != TARGET or verdict == last_verdict:
                 continue
             last_verdict = verdict
-        took = _took(run.loop, event)
+        took = _took(run.loop, event, record.received_at)
         since = delay(run.onset, record.received_at)
         after = f"{since:+8.3f} s" if since is not None else " " * 10
         noun = record.topic.split(".")[1]
         progress.console.print(f"{after}  {noun:<15} {sentence(event)}{took}", markup=False)
 
 
-def _took(loop: Loop, event: Event) -> str:
-    """Return how long this step took after the one before it."""
+def _took(loop: Loop, event: Event, at: float) -> str:
+    """Return how long this step took, which was seen on Kafka at ``at``, after the one before it."""
     step: float | None = None
+    before = "the capture's end"
     if isinstance(event, ProfilingTrigger):
-        step = delay(event.condition_since, event.at)
+        step, before = delay(event.condition_since, event.at), "the condition was true"
     elif event is loop.started and loop.trigger is not None:
-        step = delay(loop.trigger.at, event.at)
-    elif isinstance(event, ProfileAnalysis):
-        step = delay(event.ended_at, time.time())
-    elif isinstance(event, Recommendation) and loop.completed is not None:
-        step = delay(loop.completed.ended_at, event.at)
-    return f"  [{step:.3f} s after the step before]" if step is not None else ""
+        step, before = delay(loop.trigger.at, event.at), "the trigger"
+    elif isinstance(event, (ProfileAnalysis, Recommendation)) and loop.completed is not None:
+        step = delay(loop.completed.ended_at, at)
+    return f"  [{step:.3f} s after {before}]" if step is not None else ""
 
 
 async def _find_report(settings: CliSettings, run: Run) -> None:

@@ -228,5 +228,6 @@ class Instruments:
                 condition_since=trigger.condition_since if trigger is not None else None,
                 breaches=trigger.breaches if trigger is not None else (),
                 slowest=trigger.slowest if trigger is not None else (),
+                source_root=str(Path.cwd()),
             )
         )

@@ -21,6 +21,7 @@ from tests.support.captures import (
     IDLE,
     PARSE,
     SIGN,
+    SITE,
     STANDARD,
     TOKENS,
     context,
@@ -167,9 +168,10 @@ def test_requests_behind_another_targets_work_are_queueing() -> None:
 
 def test_what_nothing_explains_is_inconclusive_and_says_where_tasks_were() -> None:
     """Neither CPU nor Kong nor the loop: no blame, and the await site that was found."""
-    site = AwaitSite(file="httpx:_client.py", function="AsyncClient.get", line=9, target=TARGET, tasks=90)
+    site = AwaitSite(file=f"{SITE}/httpx/_client.py", function="AsyncClient.get", line=9, target=TARGET, tasks=90)
     other = AwaitSite(file="a.py", function="g", line=9, target=HEALTH, tasks=500)
-    verdict = verdict_of(load(FLAT, **QUIET, await_sites=(site, other)))
+    servers = AwaitSite(file="b.py", function="serve", line=9, target=None, tasks=500)
+    verdict = verdict_of(load(FLAT, **QUIET, await_sites=(site, other, servers)))
     assert verdict.kind is VerdictKind.INCONCLUSIVE
     assert verdict.summary.endswith("Its suspended requests were found at httpx:_client.py: AsyncClient.get.")
     assert verdict.evidence[-1] == "100% of suspended requests at httpx:_client.py: AsyncClient.get"
