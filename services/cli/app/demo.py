@@ -101,7 +101,7 @@ async def _demo(settings: CliSettings, run: Run, *, capture_seconds: int, as_jso
         bar = progress.add_task("starting", total=None)
 
         def changed(child: Child, said: str) -> None:
-            if child.state in {"ready", "restarting", "refused"}:
+            if child.state in {"ready", "restarting"}:
                 progress.console.print(said)
 
         async with running(

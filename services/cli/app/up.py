@@ -41,9 +41,11 @@ async def _up(settings: CliSettings, fault: DemoFault) -> int:
     live = Live(console=out, auto_refresh=False) if interactive else None
 
     def changed(child: Child, said: str) -> None:
+        if child.state == "refused":
+            return  # said once, at the end
         if live is None:
             out.print(said)
-        elif child.state in {"restarting", "refused"}:
+        elif child.state == "restarting":
             live.console.print(said)
 
     async with running(

@@ -112,6 +112,29 @@ async def test_up_runs_everything_restarts_what_died_and_leaves_nothing(tmp_path
     assert not [pid for pid in everything if alive(pid)]
 
 
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_setting_that_a_service_refuses_is_said_once_and_ends_everything(command: str, tmp_path: Path) -> None:
+    """One line that names the service, the setting and its range, and exit status 2."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "services.cli", command],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PORT": str(free_port(0)),
+            "REPORTS_PORT": str(free_port(0)),
+            "JWT_EXPIRATION_MINUTES": "61",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    said = [line for line in (ended.stdout + ended.stderr).splitlines() if "refused" in line]
+    assert said == [line for line in said if line.startswith("auth: JWT_EXPIRATION_MINUTES='61' is refused")]
+    assert len(said) == 1, said
+
+
 def test_commands_without_a_pipeline_say_what_to_start(tmp_path: Path) -> None:
     """With no broker noted and none set, one line says the remedy, and the exit status is 2."""
     ended = tailwatch(tmp_path, "why")
